@@ -8,9 +8,14 @@ only at later objects.  A frozen object is still freed when its last reference g
 The interpreter delays a full collection until the new objects are a quarter of the survivors of the last one.  So it
 must see that nothing survived (the second `gc.collect`).  Otherwise it waits for a quarter of all frozen objects, and
 until then every lost connection leaves some hundred objects behind.  Measured: 50 KiB per connection.
+
+What the start needed for a while (requests, responses, the tree that was browsed) is free then, but malloc keeps it
+where something that stays lies behind it.  It is told once to give back whole pages: 11 of 202 MiB with 100 000
+variables.
 """
 
 import asyncio
+import ctypes
 import gc
 from collections.abc import Sequence
 from time import monotonic
@@ -27,7 +32,10 @@ LOOK_EVERY_S = 0.25
 async def spare_the_collector(
     links: Sequence[Link], settled_s: float = SETTLED_S, longest_s: float = LONGEST_S
 ) -> None:
-    """Wait until every link is up for `settled_s` (at most `longest_s`), then collect once and freeze all objects."""
+    """Wait until every link is up for `settled_s` (at most `longest_s`), then collect once and freeze all objects.
+
+    What is free goes back to the system, where the C library knows how.
+    """
 
     def settled() -> bool:
         return all(link.is_up and link.since_s >= settled_s for link in links)
@@ -38,3 +46,10 @@ async def spare_the_collector(
     gc.collect()
     gc.freeze()
     gc.collect()
+    _give_back()
+
+
+def _give_back() -> None:
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc
+    if trim is not None:
+        trim(0)

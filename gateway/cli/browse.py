@@ -262,7 +262,7 @@ def _treatment(planned: PlannedTag) -> _Row:
 
 
 def _row(planned: PlannedTag, goal: str) -> _Row:
-    asked, got = planned.asked, planned.got
+    asked, got = planned.item.asked, planned.got
     return (
         planned.tag.name,
         " ".join(f"{k}={v}" for k, v in planned.tag.fields.items()),

@@ -9,11 +9,11 @@ A data type that many variables have is written once (`"type": N`, `"type_of": N
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.errors import ConfigError
 from gateway.model import Tag, TagFacts, VariableType

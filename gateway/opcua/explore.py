@@ -77,7 +77,7 @@ class PlannedTag:
     """One variable and the server's answer for it."""
 
     tag: Tag
-    asked: Item
+    item: Item
     got: Monitored
     every_s: float
     """The revised publishing interval of its subscription; for polling, the interval of the cycle."""
@@ -274,7 +274,7 @@ async def plan(session: Session, config: SourceConfig, progress: Progress = lamb
     trackers, answers = subscribed or ((), await _polled(session, table))
     every_s = {handle: tracker.subscription.interval_s for tracker in trackers for handle in tracker.handles}
     rows = enumerate(zip(table.tags, table.items, answers, strict=True))
-    tags = [PlannedTag(tag, item, got, every_s.get(n, item.publishing_s)) for n, (tag, item, got) in rows]
+    tags = [PlannedTag(tag, item, got, every_s.get(n, item.asked.publishing_s)) for n, (tag, item, got) in rows]
     tags = await _with_values(session, tags, counted(progress, "values read"))
     unreadable = await _unreadable(session, config, tags)
     subscriptions = tuple(tracker.subscription for tracker in trackers)
@@ -287,8 +287,8 @@ async def _with_values(session: Session, tags: list[PlannedTag], progress: Calla
     nodes = {
         place: node
         for place, each in enumerate(tags)
-        if each.asked.events is None and not each.problem and not each.asked.text.startswith("/")
-        if (node := node_of(each.asked.text, session.uris)) is not None
+        if each.item.asked.events is None and not each.problem and not each.item.text.startswith("/")
+        if (node := node_of(each.item.text, session.uris)) is not None
     }
     values = await _with_structures(session, list(nodes.values()), progress) if nodes else []
     for place, value in zip(nodes, values, strict=True):
@@ -302,8 +302,8 @@ async def _unreadable(session: Session, config: SourceConfig, tags: Sequence[Pla
     known = [
         (each.tag.name, node)
         for each in tags
-        if types.unreadable and each.asked.events is None and not each.problem
-        if not each.asked.text.startswith("/") and (node := node_of(each.asked.text, session.uris)) is not None
+        if types.unreadable and each.item.asked.events is None and not each.problem
+        if not each.item.text.startswith("/") and (node := node_of(each.item.text, session.uris)) is not None
     ]
     answers = await session.read_attribute([node for _, node in known], ua.AttributeIds.DataType) if known else []
     names: dict[str, list[str]] = {}
@@ -337,12 +337,12 @@ async def _subscribed(
 
 async def _polled(session: Session, table: Table) -> list[Monitored]:
     """The result of polling: each variable is read once."""
-    nodes = [None if i.text.startswith("/") or i.events else node_of(i.text, session.uris) for i in table.items]
+    nodes = [None if i.text.startswith("/") or i.asked.events else node_of(i.text, session.uris) for i in table.items]
     known = [node for node in nodes if node is not None]
     values = iter(await session.read_values(known) if known else [])
     answers = []
     for item, node in zip(table.items, nodes, strict=True):
         code = next(values).status if node is not None else services.BAD_NODE_ID_UNKNOWN
-        every_ms = item.sampling_ms or item.publishing_s * 1000.0
+        every_ms = item.asked.sampling_ms or item.asked.publishing_s * 1000.0
         answers.append(Monitored(code if code in NOT_THERE else 0, every_ms, 1))
     return answers

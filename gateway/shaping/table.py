@@ -1,9 +1,10 @@
 """What follows from a tag table and the rules: names for consumers, rows for aggregates, and the rule of each tag."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gateway.config import ShapingConfig, SourceConfig

@@ -39,7 +39,7 @@ from gateway.opcua.codec.standard import DEFINITIONS, STANDARD_STRUCTURES, STRUC
 from gateway.opcua.codec.wire import Dialect, Malformed, Reader, StructureReader
 from gateway.opcua.session.asyncua_edge import patch_asyncua, peer_errors
 from gateway.opcua.space.event_filters import DEFAULT_FIELDS, EventFilter
-from gateway.opcua.space.selection import Item, Table
+from gateway.opcua.space.selection import Asked, Item, Table
 from gateway.opcua.space.structures import Definition, built_in, definition_of, readers_of
 from gateway.opcua.subscription.batches import BatchBuilder
 from gateway.opcua.subscription.monitoring import read_created
@@ -111,7 +111,7 @@ def recorded(name: str) -> list[bytes]:
 
 _TAGS = tuple(Tag(f"t{n}", f"nsu=urn:x;i={n}", {"machine": "m"}) for n in range(HANDLES))
 _ITEMS = tuple(
-    Item(tag.node_id, 100.0, 2, events=EventFilter(DEFAULT_FIELDS) if n >= EVENTS_FROM else None)
+    Item(tag.node_id, Asked(100.0, 2, events=EventFilter(DEFAULT_FIELDS) if n >= EVENTS_FROM else None))
     for n, tag in enumerate(_TAGS)
 )
 _METRICS = Metrics().for_source("fuzz")

@@ -8,9 +8,9 @@ stay as they are: a missing description is not an error.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from asyncua import ua
+from msgspec.structs import replace
 
 from gateway.errors import Unavailable
 from gateway.model import DataField, DataType, Tag, VariableType

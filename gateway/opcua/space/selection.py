@@ -16,6 +16,7 @@ from typing import NamedTuple
 from asyncua import ua
 from asyncua.ua.ua_binary import nodeid_to_binary
 from msgspec import Struct
+from msgspec.structs import replace as renamed
 
 from gateway import patterns
 from gateway.config import Selection, SourceConfig
@@ -41,11 +42,9 @@ ASKED = ("sampling_ms", "queue_size", "discard_oldest", "trigger", "deadband_kin
 """What the server is told of an item beside its node.  Their form in the digest outlives versions of the gateway."""
 
 
-class Item(Struct, frozen=True, gc=False):
-    """What to request from the server for the tag with the same handle."""
+class Asked(Struct, frozen=True, gc=False):
+    """How to monitor an item.  All variables of a selection share one."""
 
-    text: str
-    """The node id as text.  It is resolved again when the server gets the namespace."""
     sampling_ms: float
     queue_size: int
     discard_oldest: bool = True
@@ -61,24 +60,17 @@ class Item(Struct, frozen=True, gc=False):
     heartbeat_s: float = 0.0
     """How often the last value is repeated.  Not in the digest, since the server does not know it."""
 
-    def called(self, text: str) -> "Item":
-        """The same for another node."""
-        return Item(
-            text, self.sampling_ms, self.queue_size, self.discard_oldest, self.trigger, self.deadband_kind,
-            self.deadband, self.events, self.publishing_s, self.heartbeat_s,
-        )  # fmt: skip
-
-    @property
-    def asked(self) -> tuple[object, ...]:
-        """What the server is told of it beside its node, in the order of `ASKED`."""
-        return (
-            self.sampling_ms, self.queue_size, self.discard_oldest, self.trigger, self.deadband_kind, self.deadband,
-            self.events,
-        )  # fmt: skip
-
     @property
     def has_filter(self) -> bool:
         return self.events is None and (self.trigger != 1 or self.deadband_kind != 0)
+
+
+class Item(Struct, frozen=True, gc=False):
+    """What to request from the server for the tag with the same handle."""
+
+    text: str
+    """The node id as text.  It is resolved again when the server gets the namespace."""
+    asked: Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +148,11 @@ async def resolve(session: Session, config: SourceConfig, progress: Callable[[in
     draft = _Draft()
     single = await _single_variables(session, [n for s in config.select if (n := s.node or s.events) is not None])
     for index, selection in enumerate(config.select):
-        item, taken_by = _item(config, selection), (index, _priority(selection))
+        asked, taken_by = _asked(config, selection), (index, _priority(selection))
         fields = {**config.fields, **selection.fields}
         if (node := selection.node or selection.events) is not None:
             name, text, properties = single[node]
-            draft.add(selection.name or name, draft.shared(fields), properties, item.called(text), taken_by)
+            draft.add(selection.name or name, draft.shared(fields), properties, Item(text, asked), taken_by)
         else:
             found = await variables_of(session, selection, progress)
             if not found:
@@ -170,7 +162,7 @@ async def resolve(session: Session, config: SourceConfig, progress: Callable[[in
             texts = texts_of([variable.octets for variable in chosen], session.uris)
             for text, (variable, properties) in zip(texts, await with_properties(session, chosen), strict=True):
                 shared, name = naming.of(variable.path)
-                draft.add(name, shared, properties, item.called(text), taken_by)
+                draft.add(name, shared, properties, Item(text, asked), taken_by)
     return Table(tuple(draft.tags), tuple(draft.items), digest_of(draft.items), tuple(draft.missing))
 
 
@@ -184,12 +176,12 @@ def _below(fields: Mapping[str, str], levels: Mapping[str, str]) -> Mapping[str,
 def digest_of(items: Sequence[Item]) -> str:
     """A digest of what a subscription monitors, in the order of its handles."""
     digest = hashlib.sha256()
-    of: tuple[object, ...] = ()
+    of: Asked | None = None
     rest = ""
     for item in items:
-        asked = item.asked
-        if asked != of:
-            of, rest = asked, ", ".join(f"{name}={value!r}" for name, value in zip(ASKED, asked, strict=True))
+        if item.asked is not of:
+            of = item.asked
+            rest = ", ".join(f"{name}={getattr(of, name)!r}" for name in ASKED)
         digest.update(f"Item(text={item.text!r}, {rest})".encode())
     return digest.hexdigest()[:32]
 
@@ -216,7 +208,7 @@ def extended(table: Table, found: Table) -> Table:
         candidates = (name if number == 1 else f"{name}~{number}" for number in count(1))
         name = next(candidate for candidate in candidates if (candidate, fields) not in names)
         names.add((name, fields))
-        tags.append(replace(tag, name=name))
+        tags.append(renamed(tag, name=name))
         items.append(item)
     added = (*table.added, *(item.text for item in items[len(table.items) :]))
     return Table(tuple(tags), tuple(items), digest_of(items), found.missing, added, table.types)
@@ -241,12 +233,11 @@ async def locate(session: Session, text: str) -> ua.NodeId | None:
     return await node_at(session, text) if text.startswith("/") else node_of(text, session.uris)
 
 
-def _item(config: SourceConfig, selection: Selection) -> Item:
+def _asked(config: SourceConfig, selection: Selection) -> Asked:
     """The request settings for the variables of this selection."""
     publishing_s = selection.publishing_interval or config.publishing_interval
     sampling_s = publishing_s if selection.sampling_interval is None else selection.sampling_interval
-    return Item(
-        "",
+    return Asked(
         sampling_s * 1000.0,
         selection.queue_size or config.queue_size,
         selection.discard == "oldest",

@@ -109,7 +109,7 @@ class BatchBuilder:
     def learn(self, table: Table) -> None:
         """Use this table from now on.  Existing handles keep their meaning in it."""
         self._tags = table.tags
-        self._event_fields = [item.events.fields if item.events is not None else () for item in table.items]
+        self._event_fields = [item.asked.events.fields if item.asked.events is not None else () for item in table.items]
         self.heartbeats.learn(table.items)
 
     def build(self, published: Published | None, gaps: tuple[Gap, ...], since_ticks: int = 0) -> Batch:

@@ -24,8 +24,8 @@ class Heartbeats:
 
     def learn(self, items: Sequence[Item]) -> None:
         """Take the present items.  Known ones keep their places."""
-        self._period_s = {handle: item.heartbeat_s for handle, item in enumerate(items) if item.heartbeat_s}
-        self._wanted = np.array([bool(item.heartbeat_s) for item in items], bool)
+        self._period_s = {handle: item.asked.heartbeat_s for handle, item in enumerate(items) if item.asked.heartbeat_s}
+        self._wanted = np.array([bool(item.asked.heartbeat_s) for item in items], bool)
 
     def note(self, changes: Changes, now_s: float) -> None:
         """These rows are sent now, so their variables need no repetition for a period."""

@@ -53,7 +53,7 @@ async def with_history(session: Session, items: Sequence[tuple[int, Item]]) -> l
     known = [
         (handle, node)
         for handle, item in items
-        if item.events is None and not item.text.startswith("/") and (node := node_of(item.text, session.uris))
+        if item.asked.events is None and not item.text.startswith("/") and (node := node_of(item.text, session.uris))
     ]
     if not known:
         return []

@@ -188,7 +188,7 @@ class MonitoredItems:
         self._log.info(
             "the server revised sampling interval or queue size",
             variables=count, example=item.text,
-            asked=f"{item.sampling_ms:g} ms, queue {item.queue_size}",
+            asked=f"{item.asked.sampling_ms:g} ms, queue {item.asked.queue_size}",
             got=f"{answer.sampling_ms:g} ms, queue {answer.queue_size}",
         )  # fmt: skip
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from gateway.opcua.codec.wire import Reader, read_structure
 from gateway.opcua.space.event_filters import filter_of
-from gateway.opcua.space.selection import Item
+from gateway.opcua.space.selection import Asked, Item
 
 CREATE = 751
 """Node id of the binary encoding of the request (Part 6, A.3)."""
@@ -46,8 +46,9 @@ class Monitored(Struct, frozen=True, gc=False):
 
     def differs_from(self, item: Item) -> bool:
         """Whether the server revised the sampling interval or the queue size."""
-        asked = (item.sampling_ms, item.queue_size)
-        return self.is_good and item.events is None and (self.sampling_ms, self.queue_size) != asked
+        asked = item.asked
+        is_as_asked = self.sampling_ms == asked.sampling_ms and self.queue_size == asked.queue_size
+        return not is_as_asked and self.is_good and asked.events is None
 
 
 def create_request(subscription: int, items: Sequence[bytes]) -> bytes:
@@ -57,27 +58,26 @@ def create_request(subscription: int, items: Sequence[bytes]) -> bytes:
 
 def item_requests(wanted: Iterable[tuple[int, Item, bytes]], uris: Sequence[str]) -> list[bytes]:
     """One MonitoredItemCreateRequest for each handle, item, and node id as octets."""
-    of: tuple[object, ...] = ()
+    of: Asked | None = None
     head = tail = b""
     requests = []
     for handle, item, node in wanted:
-        asked = item.asked
-        if asked != of:
-            of, (head, tail) = asked, _around_handle(item, uris)
+        if item.asked is not of:
+            of, (head, tail) = item.asked, _around_handle(item.asked, uris)
         requests.append(b"%b%b%b%b" % (node, head, handle.to_bytes(4, "little"), tail))
     return requests
 
 
-def _around_handle(item: Item, uris: Sequence[str]) -> tuple[bytes, bytes]:
+def _around_handle(asked: Asked, uris: Sequence[str]) -> tuple[bytes, bytes]:
     """What stands between node id and handle, and behind the handle."""
-    attribute, sampling_ms, wanted = _VALUE, item.sampling_ms, _NO_STRUCTURE
-    if item.events is not None:
+    attribute, sampling_ms, wanted = _VALUE, asked.sampling_ms, _NO_STRUCTURE
+    if asked.events is not None:
         attribute, sampling_ms = _EVENT_NOTIFIER, 0.0
-        wanted = extensionobject_to_binary(filter_of(item.events, uris))
-    elif item.has_filter:
-        wanted = _data_filter(item.trigger, item.deadband_kind, item.deadband)
+        wanted = extensionobject_to_binary(filter_of(asked.events, uris))
+    elif asked.has_filter:
+        wanted = _data_filter(asked.trigger, asked.deadband_kind, asked.deadband)
     head = attribute.to_bytes(4, "little") + _WHOLE + _REPORTING.to_bytes(4, "little")
-    return head, b"".join((_SAMPLING.pack(sampling_ms), wanted, _QUEUE.pack(item.queue_size, item.discard_oldest)))
+    return head, b"".join((_SAMPLING.pack(sampling_ms), wanted, _QUEUE.pack(asked.queue_size, asked.discard_oldest)))
 
 
 @lru_cache(maxsize=1000)

@@ -15,7 +15,7 @@ from gateway.opcua.subscription.reading import columns, read_request, read_resul
 
 def handles_of(table: Table, texts: Sequence[str]) -> list[int | None]:
     """The tag with each of these node ids; None for one that is no tag."""
-    known = {item.text: handle for handle, item in enumerate(table.items) if item.events is None}
+    known = {item.text: handle for handle, item in enumerate(table.items) if item.asked.events is None}
     return [known.get(text) for text in texts]
 
 

@@ -270,7 +270,7 @@ class PolledSource:
         for handle in handles:
             item = self._table.items[handle]
             node = None
-            if item.events is None and not item.text.startswith("/"):
+            if item.asked.events is None and not item.text.startswith("/"):
                 node = node_of(item.text, self._session.uris)
             if node is not None:
                 self._nodes[handle] = node
@@ -288,7 +288,7 @@ class PolledSource:
 
         Without a range there is no dead-band.
         """
-        wanted = [handle for handle in handles if self._table.items[handle].deadband_kind == PERCENT]
+        wanted = [handle for handle in handles if self._table.items[handle].asked.deadband_kind == PERCENT]
         below = await children(self._session, [self._nodes[handle] for handle in wanted]) if wanted else []
         ranges = [
             (handle, reference.node)
@@ -313,7 +313,7 @@ class PolledSource:
         handles: dict[float, list[int]] = defaultdict(list)
         for handle in sorted(self._nodes.keys() - self._failed):
             item = self._table.items[handle]
-            handles[item.sampling_ms / 1000.0 or item.publishing_s].append(handle)
+            handles[item.asked.sampling_ms / 1000.0 or item.asked.publishing_s].append(handle)
         now_s = time.monotonic()
         self._cycles = [Cycle(every_s, due_s.get(every_s, now_s), some) for every_s, some in handles.items()]
         self._settle()
@@ -334,7 +334,7 @@ class PolledSource:
 
     def _tell_failed(self, handles: Sequence[int], refused: dict[int, int]) -> None:
         """Log one line per reason, with examples, and announce it."""
-        events = [handle for handle in handles if self._table.items[handle].events is not None]
+        events = [handle for handle in handles if self._table.items[handle].asked.events is not None]
         if events:
             self._log.warning("events need a subscription, but this server is polled", places=self._names(events))
             self._gaps.append(refusal(events, _UNSUPPORTED))

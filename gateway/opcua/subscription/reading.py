@@ -14,7 +14,7 @@ from asyncua import ua
 from gateway.opcua.codec.columns import Changes, read_item
 from gateway.opcua.codec.decode import skip_response_header
 from gateway.opcua.codec.wire import Dialect, Malformed, Reader
-from gateway.opcua.space.selection import Item
+from gateway.opcua.space.selection import Asked, Item
 from gateway.values import Structure, Typed
 
 STATUS_ONLY, TIMESTAMP = 0, 2
@@ -106,7 +106,7 @@ class ChangeFilter:
         )  # fmt: skip
         for handle, row in zip(read.handles.tolist(), rows, strict=True):
             last = self._last.get(handle)
-            if last is None or self._differs(handle, items[handle], last, row):
+            if last is None or self._differs(handle, items[handle].asked, last, row):
                 self._last[handle] = row
                 handles.append(handle)
                 kept.append(row)
@@ -114,15 +114,17 @@ class ChangeFilter:
             handles, kept, spoiled=read.spoiled, lost=read.lost, problem=read.problem, culprits=read.culprits
         )
 
-    def _differs(self, handle: int, item: Item, last: _Row, row: _Row) -> bool:
+    def _differs(self, handle: int, asked: Asked, last: _Row, row: _Row) -> bool:
         if row[2] != last[2]:
             return True
-        if item.trigger == TIMESTAMP and row[3] != last[3]:
+        if asked.trigger == TIMESTAMP and row[3] != last[3]:
             return True
-        return item.trigger != STATUS_ONLY and (row[0] != last[0] or differs(last[1], row[1], self._band(handle, item)))
+        return asked.trigger != STATUS_ONLY and (
+            row[0] != last[0] or differs(last[1], row[1], self._band(handle, asked))
+        )
 
-    def _band(self, handle: int, item: Item) -> float:
-        return item.deadband * (self.spans.get(handle, 0.0) / 100.0 if item.deadband_kind == PERCENT else 1.0)
+    def _band(self, handle: int, asked: Asked) -> float:
+        return asked.deadband * (self.spans.get(handle, 0.0) / 100.0 if asked.deadband_kind == PERCENT else 1.0)
 
 
 def differs(last: object, now: object, band: float) -> bool:

@@ -8,6 +8,7 @@ does not verify what it receives.
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from asyncua import ua
@@ -151,8 +152,13 @@ async def create_items(
         return results
 
     answers = await session.in_calls("items", asked, create, progress=progress, alone=_refused)
-    refused = [n for n, answer in enumerate(answers) if answer.status in _FILTER_REFUSED and asked[n][1].has_filter]
-    plain = [(asked[n][0], replace(asked[n][1], trigger=1, deadband_kind=0), asked[n][2]) for n in refused]
+    refused = [
+        n for n, answer in enumerate(answers) if answer.status in _FILTER_REFUSED and asked[n][1].asked.has_filter
+    ]
+    plain_of = cache(partial(replace, trigger=1, deadband_kind=0))
+    plain = [
+        (handle, Item(item.text, plain_of(item.asked)), node) for handle, item, node in map(asked.__getitem__, refused)
+    ]
     for n, answer in zip(refused, await session.in_calls("items", plain, create, alone=_refused), strict=True):
         answers[n] = replace(answer, unfiltered=True)
     if len(answers) == len(nodes):

@@ -258,7 +258,7 @@ class SubscribedSource:
         await self._account(absences, before)
 
     async def _refresh_conditions(self, trackers: Collection[SubscriptionTracker]) -> None:
-        notifiers = {handle for handle, item in enumerate(self.table.items) if item.events is not None}
+        notifiers = {handle for handle, item in enumerate(self.table.items) if item.asked.events is not None}
         for tracker in trackers:
             if tracker.handles & notifiers:
                 await refresh_conditions(self._session, tracker.id)

@@ -79,8 +79,11 @@ class Subscriptions:
 
     def without(self, handles: Iterable[int]) -> set[int]:
         """Those of these handles that have no subscription."""
-        every = [tracker.handles for tracker in self.present]
-        return {handle for handle in handles if not any(handle in some for some in every)}
+        left: Iterable[int] = handles
+        for tracker in self.present:
+            known = tracker.handles
+            left = [handle for handle in left if handle not in known]
+        return set(left)
 
     def adopt(self, tracker: SubscriptionTracker) -> None:
         """Continue a subscription that was transferred to our session."""
@@ -124,11 +127,11 @@ class Subscriptions:
         `Unavailable`, also if the server creates none at all.
         """
         answers: dict[int, Monitored] = {}
-        intervals = sorted({item.publishing_s for _, item in wanted})
+        intervals = sorted({item.asked.publishing_s for _, item in wanted})
         if not self.present:
             await self._with_room(min(intervals, default=self._config.publishing_interval))
         for asked_s in intervals:
-            waiting = [one for one in wanted if one[1].publishing_s == asked_s]
+            waiting = [one for one in wanted if one[1].asked.publishing_s == asked_s] if len(intervals) > 1 else wanted
             answers |= await self._place_at(asked_s, waiting, progress)
         return [answers[handle] for handle, _ in wanted]
 

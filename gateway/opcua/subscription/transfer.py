@@ -102,7 +102,7 @@ async def _adopt(session: Session, table: Table, saved: SavedSubscription, track
         tracker.handles = {handle for handle in known if handle < len(table.items)}
     if known is not None and known.keys() != tracker.handles:
         return f"the server monitors {len(known)} variables, but {len(tracker.handles)} were requested"
-    if any(table.items[handle].publishing_s != saved.asked_s for handle in tracker.handles):
+    if any(table.items[handle].asked.publishing_s != saved.asked_s for handle in tracker.handles):
         return "its variables need another publishing interval now"
     return ""
 

@@ -15,6 +15,7 @@ from functools import partial
 
 import numpy as np
 import orjson
+from msgspec import structs
 from numpy.typing import NDArray
 
 from gateway.model import UNIX_EPOCH_TICKS, Batch, Message, Priority, Tag
@@ -110,7 +111,7 @@ class SparkplugEncoder:
 
     def _derive(self, batch: Batch) -> None:
         """What follows from a new table of tags."""
-        same = [replace(tag, priority=Priority.TELEMETRY) for tag in batch.tags]
+        same = [structs.replace(tag, priority=Priority.TELEMETRY) for tag in batch.tags]
         if self._metrics is None or not self._layout.covers(same):
             self._layout = layout = self._settings.layout(same, batch.source)
             self._devices = [

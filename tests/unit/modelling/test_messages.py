@@ -1,7 +1,6 @@
 """The schema of a topic accepts what the encoders send on it, and nothing else."""
 
 import json
-from dataclasses import replace
 
 import jsonschema
 import msgspec
@@ -81,7 +80,7 @@ def test_a_variable_of_another_topic_and_a_value_of_another_type_do_not_fit(wron
 
 
 def test_states_and_several_servers_on_one_topic_are_one_topic() -> None:
-    tags = [TAGS[0], replace(TAGS[2], priority=Priority.STATE)]
+    tags = [TAGS[0], msgspec.structs.replace(TAGS[2], priority=Priority.STATE)]
     sources = [
         {"name": name, "url": "opc.tcp://h", "insecure": True, "select": [{"subtree": "i=85"}]} for name in ("a", "b")
     ]

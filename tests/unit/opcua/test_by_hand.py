@@ -22,7 +22,7 @@ from gateway.opcua.codec.references import (
 from gateway.opcua.codec.wire import Dialect, Reader
 from gateway.opcua.session.asyncua_edge import patch_asyncua
 from gateway.opcua.space.event_filters import EventFilter
-from gateway.opcua.space.selection import Item
+from gateway.opcua.space.selection import Asked, Item
 from gateway.opcua.subscription.monitoring import Monitored, create_request, item_requests, read_created
 
 
@@ -134,9 +134,9 @@ def test_a_name_that_is_not_utf_8_can_still_be_sent() -> None:
 
 
 @pytest.mark.parametrize("item", [
-    Item("", 100.0, 5),
-    Item("", 0.0, 1, discard_oldest=False, trigger=2, deadband_kind=1, deadband=0.5),
-    Item("", 100.0, 5, events=EventFilter(("Time", "Message"), (), 500)),
+    Item("", Asked(100.0, 5)),
+    Item("", Asked(0.0, 1, discard_oldest=False, trigger=2, deadband_kind=1, deadband=0.5)),
+    Item("", Asked(100.0, 5, events=EventFilter(("Time", "Message"), (), 500))),
 ])  # fmt: skip
 def test_item_requests_are_encoded_as_by_asyncua(item: Item) -> None:
     octets = create_request(7, item_requests([(n, item, octets) for n, octets in enumerate(OCTETS)], URIS))
@@ -145,12 +145,12 @@ def test_item_requests_are_encoded_as_by_asyncua(item: Item) -> None:
     assert struct_to_binary(made) == octets
     assert [each.ItemToMonitor.NodeId for each in asked] == NODES
     assert [each.RequestedParameters.ClientHandle for each in asked] == list(range(len(NODES)))
-    assert {each.ItemToMonitor.AttributeId for each in asked} == {12 if item.events else 13}
+    assert {each.ItemToMonitor.AttributeId for each in asked} == {12 if item.asked.events else 13}
     assert {(each.RequestedParameters.QueueSize, each.RequestedParameters.DiscardOldest) for each in asked} == {
-        (item.queue_size, item.discard_oldest)
+        (item.asked.queue_size, item.asked.discard_oldest)
     }
     wanted = asked[0].RequestedParameters.Filter
-    kind = "EventFilter" if item.events else "DataChangeFilter" if item.has_filter else "NoneType"
+    kind = "EventFilter" if item.asked.events else "DataChangeFilter" if item.asked.has_filter else "NoneType"
     assert type(wanted).__name__ in (kind, "ExtensionObject" if kind == "NoneType" else kind)
 
 

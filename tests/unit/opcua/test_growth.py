@@ -3,13 +3,15 @@
 import asyncio
 from dataclasses import replace
 
+from msgspec import structs
+
 from gateway.model import Tag
 from gateway.opcua.session.periodic import SETTLE_S, PeriodicTask, run_periodic
-from gateway.opcua.space.selection import Item, Table, arranged, digest_of, extended
+from gateway.opcua.space.selection import Asked, Item, Table, arranged, digest_of, extended
 
 
 def table(*names: str) -> Table:
-    items = tuple(Item(f"i={name}", 100.0, 10) for name in names)
+    items = tuple(Item(f"i={name}", Asked(100.0, 10)) for name in names)
     return Table(tuple(Tag(name, f"i={name}") for name in names), items, digest_of(items))
 
 
@@ -25,7 +27,7 @@ def test_new_variables_go_to_the_end_and_handles_stay() -> None:
 
 def test_a_repeated_name_gets_a_number() -> None:
     other = table("1", "2")
-    renamed = replace(other, tags=tuple(replace(tag, name="b") for tag in other.tags))
+    renamed = replace(other, tags=tuple(structs.replace(tag, name="b") for tag in other.tags))
     assert names(extended(table("b"), renamed)) == ["b", "b~2", "b~3"]
 
 

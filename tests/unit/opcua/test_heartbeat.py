@@ -3,10 +3,14 @@
 import numpy as np
 
 from gateway.opcua.codec.columns import Changes
-from gateway.opcua.space.selection import Item
+from gateway.opcua.space.selection import Asked, Item
 from gateway.opcua.subscription.heartbeat import Heartbeats
 
-ITEMS = (Item("i=1", 100.0, 10, heartbeat_s=10.0), Item("i=2", 100.0, 10), Item("i=3", 100.0, 10, heartbeat_s=30.0))
+ITEMS = (
+    Item("i=1", Asked(100.0, 10, heartbeat_s=10.0)),
+    Item("i=2", Asked(100.0, 10)),
+    Item("i=3", Asked(100.0, 10, heartbeat_s=30.0)),
+)
 
 
 def changes(*rows: tuple[int, float]) -> Changes:

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.opcua.codec.value import BAD_DECODING_ERROR
 from gateway.opcua.codec.wire import Dialect, Malformed
-from gateway.opcua.space.selection import Item
+from gateway.opcua.space.selection import Asked, Item
 from gateway.opcua.subscription.polled import Cycle
 from gateway.opcua.subscription.reading import ChangeFilter, columns, differs, read_results
 from gateway.values import Structure, Typed
@@ -59,15 +59,15 @@ def reported(item: Item, rows: Sequence[tuple[object, int, int]], span: float | 
 
 def test_values_are_reported_when_they_change_by_the_trigger() -> None:
     rows = [(1.0, 0, 1), (1.0, 0, 2), (2.0, 0, 3), (2.0, 5, 4), (2.0, 5, 4)]
-    assert reported(Item("", 0.0, 1), rows) == [0, 2, 3]
-    assert reported(Item("", 0.0, 1, trigger=0), rows) == [0, 3]
-    assert reported(Item("", 0.0, 1, trigger=2), rows) == [0, 1, 2, 3]
+    assert reported(Item("", Asked(0.0, 1)), rows) == [0, 2, 3]
+    assert reported(Item("", Asked(0.0, 1, trigger=0)), rows) == [0, 3]
+    assert reported(Item("", Asked(0.0, 1, trigger=2)), rows) == [0, 1, 2, 3]
 
 
 def test_a_dead_band_compares_with_the_last_reported_value() -> None:
     rows = [(value, 0, 1) for value in (20.5, 21.0, 21.4, 21.6, 20.5, NAN, NAN, 3.0)]
-    assert reported(Item("", 0.0, 1, deadband_kind=1, deadband=1.0), rows) == [0, 3, 4, 5, 7]
-    percent = Item("", 0.0, 1, deadband_kind=2, deadband=10.0)
+    assert reported(Item("", Asked(0.0, 1, deadband_kind=1, deadband=1.0)), rows) == [0, 3, 4, 5, 7]
+    percent = Item("", Asked(0.0, 1, deadband_kind=2, deadband=10.0))
     assert reported(percent, rows[:5], span=10.0) == [0, 3, 4]
     assert reported(percent, rows[:5]) == [0, 1, 2, 3, 4]  # nobody knows the range
 
@@ -86,7 +86,7 @@ def test_nan_equals_nan_and_arrays_and_structures_are_compared_by_elements() -> 
 
 def test_lost_and_undecodable_values_stay_counted_after_filtering() -> None:
     read = columns([0], [(11, 1.0, 0, 0, 0)], spoiled=1, lost=2, problem="why")
-    changed = ChangeFilter().changed(read, [Item("", 0.0, 1)])
+    changed = ChangeFilter().changed(read, [Item("", Asked(0.0, 1))])
     assert (changed.spoiled, changed.lost, changed.problem) == (1, 2, "why")
     assert changed.handles.dtype == np.uint32
 

@@ -17,7 +17,7 @@ from gateway.metrics import Metrics
 from gateway.model import Batch, Tag
 from gateway.opcua.codec.wire import Dialect
 from gateway.opcua.session.calls import CallSizes
-from gateway.opcua.space.selection import Item, Table
+from gateway.opcua.space.selection import Asked, Item, Table
 from gateway.opcua.subscription.checkpoint import Position, decode_checkpoint
 from gateway.opcua.subscription.sequence import between, distance, predecessor, successor
 from gateway.opcua.subscription.services import Subscription
@@ -121,7 +121,7 @@ class Run:
             sizes=CallSizes(),
             log=fake_log(),
         )
-        table = Table((Tag("x", "i=1"),), (Item("i=1", 100.0, 10),))
+        table = Table((Tag("x", "i=1"),), (Item("i=1", Asked(100.0, 10)),))
         series = self.metrics.for_source("s")
         self.source = SubscribedSource(
             session,  # type: ignore[arg-type]  # an obeying fake

@@ -10,7 +10,7 @@ from asyncua.ua.ua_binary import struct_to_binary
 from gateway.config import SourceConfig
 from gateway.opcua.codec.wire import Dialect, Reader
 from gateway.opcua.session.session import OperationLimits
-from gateway.opcua.space.selection import Item
+from gateway.opcua.space.selection import Asked, Item
 from gateway.opcua.subscription.monitoring import Monitored
 from gateway.opcua.subscription.services import TOO_MANY_ITEMS, TOO_MANY_SUBSCRIPTIONS, TooManySubscriptions
 from gateway.opcua.subscription.subscriptions import Subscriptions
@@ -62,7 +62,7 @@ def placed(
     limits = OperationLimits(items=4, subscribed=told)
     session = fake_session(limits, where="fake", uris=(), services=server, ask=server.ask, send=server.send)
     subscriptions = before or Subscriptions(session, CONFIG)
-    wanted = [(n, Item(f"i={n}", 100.0, 10, publishing_s=s)) for n, s in enumerate(intervals)]
+    wanted = [(n, Item(f"i={n}", Asked(100.0, 10, publishing_s=s))) for n, s in enumerate(intervals)]
     return subscriptions, asyncio.run(subscriptions.place(wanted))
 
 

@@ -11,7 +11,7 @@ from gateway.model import Batch, Tag, TimeSource
 from gateway.opcua.codec.columns import Changes
 from gateway.opcua.codec.decode import read_publish
 from gateway.opcua.codec.wire import Dialect
-from gateway.opcua.space.selection import Item, Table
+from gateway.opcua.space.selection import Asked, Item, Table
 from gateway.opcua.subscription.batches import BatchBuilder
 from gateway.opcua.subscription.times import Wish, with_times
 from gateway.pipeline.choice import Choice
@@ -54,7 +54,7 @@ def test_a_batch_with_all_source_times_is_not_copied(source: list[int]) -> None:
 
 
 def built(wish: Wish = "source") -> tuple[BatchBuilder, Batch]:
-    table = Table(TAGS, tuple(Item(tag.node_id, 100.0, 2, heartbeat_s=1e-9) for tag in TAGS))
+    table = Table(TAGS, tuple(Item(tag.node_id, Asked(100.0, 2, heartbeat_s=1e-9)) for tag in TAGS))
     builder = BatchBuilder("s", table, Metrics().for_source("s"), Dialect(), time_source=wish)
     stamps = [(5, 6), (None, 8), (None, None), (0, 0)]
     items = [wire.item(n, wire.double(n), None, *each) for n, each in enumerate(stamps)]

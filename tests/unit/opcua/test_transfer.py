@@ -19,7 +19,7 @@ from gateway.model import UNIX_EPOCH_TICKS, Batch, Tag
 from gateway.opcua.codec.read_values import ReadValue
 from gateway.opcua.codec.wire import Dialect, Reader
 from gateway.opcua.session.session import OperationLimits
-from gateway.opcua.space.selection import Item, Table
+from gateway.opcua.space.selection import Asked, Item, Table
 from gateway.opcua.subscription.checkpoint import Checkpoint, Position, SavedSubscription, SubscriptionState
 from gateway.opcua.subscription.publisher import Silent
 from gateway.opcua.subscription.subscribed import SubscribedSource
@@ -30,7 +30,7 @@ URL = "opc.tcp://nowhere:1"
 CONFIG = SourceConfig.model_validate(
     {"name": "s", "url": URL, "insecure": True, "select": [{"node": "i=1"}], "backfill": "off"}
 )
-ITEMS = (Item("i=1", 100.0, 10, publishing_s=0.1), Item("i=2", 100.0, 10, publishing_s=0.2))
+ITEMS = (Item("i=1", Asked(100.0, 10, publishing_s=0.1)), Item("i=2", Asked(100.0, 10, publishing_s=0.2)))
 TABLE = Table((Tag("x", "i=1"), Tag("y", "i=2")), ITEMS, "digest")
 BEGAN = 134_000_000_000_000_000
 FAST, SLOW = (
@@ -234,7 +234,7 @@ def test_a_subscription_that_lost_items_affects_only_its_own_tags() -> None:
 
 def test_a_subscription_with_a_changed_interval_affects_only_its_own_tags() -> None:
     services = FakeServices()
-    run = Run(services, table=replace(TABLE, items=(ITEMS[0], Item("i=2", 100.0, 10, publishing_s=3.0))))
+    run = Run(services, table=replace(TABLE, items=(ITEMS[0], Item("i=2", Asked(100.0, 10, publishing_s=3.0)))))
     assert services.deleted[0] == 9
     assert run.gaps[0] == (ANEW, (1,), BEGAN)
 

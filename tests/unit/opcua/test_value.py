@@ -18,7 +18,7 @@ from gateway.opcua.codec.decode import read_publish
 from gateway.opcua.codec.value import BAD_ENCODING_LIMITS_EXCEEDED, skip_variant
 from gateway.opcua.codec.wire import Dialect, Malformed, Reader, read_elements, read_variant
 from gateway.opcua.space.event_filters import read_events
-from gateway.opcua.space.selection import Item, Table
+from gateway.opcua.space.selection import Asked, Item, Table
 from gateway.opcua.subscription.batches import BatchBuilder
 from gateway.opcua.subscription.history import _answer, _columns
 from gateway.opcua.subscription.reading import read_results
@@ -169,7 +169,7 @@ def test_reads_history_and_events_lose_only_the_undecodable_value(monkeypatch: p
 def test_an_undecodable_value_is_counted_and_named_once_in_log_and_gap() -> None:
     metrics, count = Metrics(), 300
     tags = tuple(Tag(f"t{n}", f"nsu=urn:x;s=t{n}") for n in range(count))
-    table = Table(tags, tuple(Item(tag.node_id, 100.0, 2) for tag in tags))
+    table = Table(tags, tuple(Item(tag.node_id, Asked(100.0, 2)) for tag in tags))
     with structlog.testing.capture_logs() as logs:
         builder = BatchBuilder("s", table, metrics.for_source("s"), Dialect(DIALECT.uris))
         for body, handle in [*[(ODD, 1)] * 3, (TORN, 2), *[(ODD, n) for n in range(count)]]:

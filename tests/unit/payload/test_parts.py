@@ -6,6 +6,7 @@ from dataclasses import replace
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gateway.model import Batch, Gap, Message, Tag
 from gateway.payload.json import JsonEncoder
@@ -66,7 +67,7 @@ def test_a_tag_that_changed_twice_has_both_values_in_order() -> None:
 
 def test_a_leading_dollar_of_a_field_is_escaped() -> None:
     batch = unified(1)
-    tag = replace(batch.tags[0], fields={**batch.tags[0].fields, "enterprise": "$SYS"})
+    tag = structs.replace(batch.tags[0], fields={**batch.tags[0].fields, "enterprise": "$SYS"})
     assert per_tag(replace(batch, tags=[tag]))[0].topic == "%24SYS/hall 1/a%2Fb/T0"
 
 

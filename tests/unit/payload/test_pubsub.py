@@ -10,6 +10,7 @@ import pytest
 from asyncua import ua
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gateway.model import UNIX_EPOCH_TICKS, Batch, DataField, DataType, Gap, Loss, Message, VariableType
 from gateway.payload.frames import REPEAT_AFTER, YEAR_2000_S, FramesEncoder, WriterNumbers
@@ -178,7 +179,7 @@ MODE = DataType("nsu=urn:u;i=11", "Mode", 6, ((0, "Off"), (1, "On")))
 
 
 def test_metadata_names_the_numbers_of_an_enumeration_where_the_values_are_its_numbers() -> None:
-    tags = [replace(tag, variable_type=VariableType(-2, (MODE,))) for tag in tags_of(3)]
+    tags = [structs.replace(tag, variable_type=VariableType(-2, (MODE,))) for tag in tags_of(3)]
     rows: list[tuple[int, object]] = [(6, 1), (6 | 0x80, [0, 1]), (12, "no number")]
     _, metadata = opened(form().encode(batch_of(rows, tags=tags), lambda stream: 1))[0]
     fields = metadata["Fields"]
@@ -197,7 +198,7 @@ def test_metadata_names_the_numbers_of_an_enumeration_where_the_values_are_its_n
 
 
 def test_a_type_can_be_known_before_its_value_rank() -> None:
-    tags = [replace(tag, variable_type=VariableType(-2, (MODE,))) for tag in tags_of(2)]
+    tags = [structs.replace(tag, variable_type=VariableType(-2, (MODE,))) for tag in tags_of(2)]
     _, metadata = opened(form().encode(batch_of([(6, 1)], tags=tags), lambda stream: 1))[0]
     fields = metadata["Fields"]
     assert isinstance(fields, list)
@@ -219,7 +220,8 @@ def test_metadata_has_the_servers_data_types_before_the_first_value() -> None:
         VariableType(1, (DataType("i=290", "Duration", 11),)),
         VariableType(-1, (MODE,)),
     )
-    tags = [*tags_of(1), *(replace(tag, variable_type=each) for tag, each in zip(tags_of(3), said, strict=True))]
+    tags = [*tags_of(1)]
+    tags += [structs.replace(tag, variable_type=each) for tag, each in zip(tags_of(3), said, strict=True)]
     counting, encoder = Counting(), form()
     messages = counting.append(encoder.encode(batch_of([(6, 1)], tags=tags, handles=[0]), counting.next_seq))
     _, metadata = opened(messages)[0]
@@ -253,7 +255,7 @@ def test_a_changed_enumeration_makes_a_new_version() -> None:
     versions = []
     for members in (MODE.members, MODE.members, (*MODE.members, (2, "Auto"))):
         mode = replace(MODE, members=members)
-        tags = [replace(tag, variable_type=VariableType(-1, (mode,))) for tag in tags_of(1)]
+        tags = [structs.replace(tag, variable_type=VariableType(-1, (mode,))) for tag in tags_of(1)]
         messages = counting.append(encoder.encode(batch_of([(6, 1)], tags=tags), counting.next_seq))
         versions += [body["ConfigurationVersion"] for kind, body in opened(messages) if kind == "ua-metadata"]
     first, second = versions

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gateway.config import TagsConfig
 from gateway.model import Batch, Gap, Priority, Tag
@@ -13,7 +14,7 @@ from gateway.pipeline.choice import Choice, applies
 from tests.support.payloads import TICKS, batch_of, batches
 
 TAG = Tag("Line/Temperature", "i=1", {"machine": "press-1", "line": "line-2"})
-EVENT = replace(TAG, priority=Priority.EVENT)
+EVENT = structs.replace(TAG, priority=Priority.EVENT)
 
 
 @pytest.mark.parametrize(

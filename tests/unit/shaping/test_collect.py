@@ -12,6 +12,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gateway.config import OutboxConfig, SourceConfig
 from gateway.errors import Unavailable
@@ -82,7 +83,7 @@ class Session:
         self._tags = tuple(TAGS)
 
     async def batches(self) -> AsyncIterator[Batch]:
-        server, tags = self._server, tuple(replace(tag) for tag in TAGS)
+        server, tags = self._server, tuple(structs.replace(tag) for tag in TAGS)
         while self._next < len(server.batches):
             if self._next in server.breaks:
                 server.breaks.discard(self._next)
@@ -145,7 +146,7 @@ def test_received_values_equal_passed_plus_filtered_plus_held(
 ) -> None:
     shaper, tags, sent, received, shown = Shaper(SOURCE), TAGS, 0, 0, 0
     for number, batch in enumerate(series(given_rows)):
-        tags = tuple(replace(tag) for tag in TAGS) if number in tables else tags
+        tags = tuple(structs.replace(tag) for tag in TAGS) if number in tables else tags
         sent += len(batch)
         steps = [shaper.take(replace(batch, tags=tags), 0)]
         steps += [shaper.flush(10 * S)] if number in flushes else []
