@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from asyncua import ua
+from asyncua.server.address_space import AttributeValue
 
 from simulators.server.aggregates import AGGREGATES, interpolated, processed
 from simulators.server.encode import YEAR_ONE, ticks
@@ -115,10 +116,13 @@ class History:
     def __init__(self, space: Space) -> None:
         self._space = space
         self._past: dict[ua.NodeId, Past] = {}
+        self._by_slot: dict[AttributeValue, Past] = {}
+        """The same by slot: a node id's hash and equality are calls, and each written value asks here."""
 
     def keep(self, variable: Variable, *, sampled: bool = False) -> None:
         """Record what is written to a variable from now on, and show that in its attributes."""
-        self._past[variable.node_id] = Samples(variable.kind) if sampled else Changes()
+        past = Samples(variable.kind) if sampled else Changes()
+        self._past[variable.node_id] = self._by_slot[variable.slot] = past
         node = self._space.store[variable.node_id]
         held = node.attributes[AttributeIds.AccessLevel].value
         access = held.Value.Value if held and held.Value else READ
@@ -130,7 +134,7 @@ class History:
             node.attributes[attribute].value = ua.DataValue(ua.Variant(content, kind))
 
     def add(self, variable: Variable, value: ua.DataValue) -> None:
-        past = self._past.get(variable.node_id)
+        past = self._by_slot.get(variable.slot)
         if past is not None:
             past.append(value)
 

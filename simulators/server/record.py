@@ -25,7 +25,8 @@ from asyncua import ua
 
 def instant(time: datetime) -> str:
     """RFC 3339, UTC, seven digits.  OPC UA counts 100 ns, Python microseconds, so the seventh digit is 0."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f0Z")
+    utc = time if time.tzinfo is UTC else time.astimezone(UTC)
+    return f"{utc.replace(tzinfo=None).isoformat(timespec='microseconds')}0Z"
 
 
 def plain(content: object) -> object:

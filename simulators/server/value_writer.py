@@ -6,6 +6,7 @@ Faults of values act here: the true value passes the active distortions, and the
 from datetime import UTC, datetime, timedelta
 
 from asyncua import ua
+from asyncua.server.address_space import AttributeValue
 
 from simulators.server.distortion import Distortion, ServedValue
 from simulators.server.history import History
@@ -28,8 +29,10 @@ class ValueWriter:
         self.distortions: list[Distortion] = []
         self.offset = timedelta(0)
         """The error of this server's clock."""
-        self._truth: dict[ua.NodeId, tuple[Variable, ServedValue]] = {}
-        self._recorded: set[ua.NodeId] = set()
+        self._truth: dict[AttributeValue, tuple[Variable, ServedValue]] = {}
+        """By the slot of the variable, whose hash is its identity: that of a node id is a call, as is its equality."""
+        self._recorded: dict[AttributeValue, str] = {}
+        """The name of each variable that is in the record."""
 
     def instant(self, at_s: float) -> datetime:
         """The instant that a simulated time stands for."""
@@ -41,12 +44,16 @@ class ValueWriter:
 
     def write_at(self, variable: Variable, content: object, source_time: datetime, code: int = 0) -> None:
         """Write a value with a source timestamp, unless the variable shows it already."""
-        known = self._truth.get(variable.node_id)
+        slot = variable.slot
+        known = self._truth.get(slot)
         if known is not None and same(known[1], content, code):
             return
         truth = ServedValue(content, source_time, code)
-        self._truth[variable.node_id] = (variable, truth)
-        self._send(variable, truth)
+        self._truth[slot] = (variable, truth)
+        if self.distortions:
+            self._send(variable, truth)
+        else:
+            self._write(variable, truth)
 
     def _send(self, variable: Variable, truth: ServedValue) -> None:
         if not self.distortions:
@@ -69,8 +76,10 @@ class ValueWriter:
             source_time, server_time = source_time + self.offset, server_time + self.offset
         self._recorder.written += 1
         if self._recorder.keeps:
-            self._recorded.add(variable.node_id)
-            self._recorder.add(self.name_of(variable.node_id), content if code < BAD else None, source_time, code)
+            name = self._recorded.get(variable.slot)
+            if name is None:
+                name = self._recorded[variable.slot] = self.name_of(variable.node_id)
+            self._recorder.add(name, content if code < BAD else None, source_time, code)
         self.history.add(variable, self._space.write(variable, content, source_time, server_time, code))
 
     def fitting(self, distortion: Distortion) -> list[Variable]:
@@ -80,7 +89,7 @@ class ValueWriter:
     def show_again(self, variables: list[Variable], source_time: datetime) -> None:
         """Write the true values of some variables again, through the distortions that are active now."""
         for variable in variables:
-            content, known_time, code = self._truth[variable.node_id][1]
+            content, known_time, code = self._truth[variable.slot][1]
             truth = ServedValue(content, max(source_time, known_time), code)
             if self.distortions or not shows(variable, truth):
                 self._send(variable, truth)
@@ -99,7 +108,7 @@ class ValueWriter:
             return
         for node_id, node in self._space.nodes_of(namespace):
             slot = node.attributes.get(AttributeIds.Value)
-            if slot is None or slot.value is None or node_id in self._recorded:
+            if slot is None or slot.value is None or slot in self._recorded:
                 continue
             held = slot.value
             value = held.Value.Value if held.Value else None
