@@ -21,7 +21,7 @@ from gateway.commands.audit import ACTS, lines_in, verify
 from tests.support.brokers import Process, mosquitto
 from tests.support.browser import Page, browsing
 from tests.support.ports import free_port
-from tests.support.programs import ROOT, SOURCE, SUBTREE, Factory, Gateway, ran, running
+from tests.support.programs import ROOT, SOURCE, SUBTREE, Factory, Gateway, ran, running, wait_until
 
 AXE = ROOT / "tests/peers/node_modules/axe-core/axe.min.js"
 TOKEN = "a token of the test"
@@ -268,6 +268,7 @@ def what_was_lost_is_known_after_a_crash(at: Site) -> None:
     at.gateway.kill()
     at.gateway.restart()
     at.gateway.wait_said("started", times=2)
+    wait_until(lambda: ran("gateway", "losses", "--url", at.url).returncode != 69, "the port to be open again")
     told = ran("gateway", "losses", "--url", at.url)
     assert told.returncode == 1, told.stderr
     assert "too_large" in told.stdout, told.stdout
