@@ -152,7 +152,7 @@ def test_a_group_of_three_goes_on_when_a_member_is_killed(stack: Stack, tmp_path
             return {stream.split("/")[1] for stream in hall.streams}
 
         wait_until(lambda: {"munich", "seattle"} <= plants(), "values of both plants", 180)
-        for work in ("broker/broker",):
+        for work in ("source/munich", "broker/broker"):
             killed = works("member-a")[work]
             stack.compose(*cluster, "kill", f"member-{killed}")
             left = next(member for member in members if member != f"member-{killed}")
