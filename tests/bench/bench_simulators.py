@@ -12,7 +12,7 @@ two is what to compare between computers and versions; the microseconds are thos
 import json
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 
 import simpy
@@ -70,7 +70,8 @@ def kernel_s(events: list[int], processes: int = 50) -> list[float]:
 
 def least(rounds: Sequence[list[float]]) -> float:
     """The seconds of all slices, each with its least."""
-    return sum(map(min, zip(*rounds, strict=True)))
+    slices: Iterable[tuple[float, ...]] = zip(*rounds, strict=True)
+    return sum(map(min, slices))
 
 
 def main() -> None:

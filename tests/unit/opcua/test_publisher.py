@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 import gateway.opcua.subscription.publisher as publisher
+from gateway.errors import Unavailable
 from gateway.opcua.session.publish_channel import Acknowledgements
 from tests.support.in_loop import in_loop
 
@@ -115,5 +116,5 @@ async def test_each_wait_lasts_as_long_as_asked_for_whatever_the_waits_before(mo
     loop.call_later(0.02, peer.answer)
     assert await peer.publisher.receive(60.0)
     peer.publisher.fail(ConnectionError("gone"))
-    with pytest.raises(publisher.Unavailable):
+    with pytest.raises(Unavailable):
         await peer.publisher.receive(60.0)

@@ -27,6 +27,7 @@ from gateway.payload.sparkplug.births import dbirth, nbirth, ndeath
 from gateway.payload.sparkplug.compression import compressed
 from gateway.payload.sparkplug.datatypes import value_field
 from gateway.payload.sparkplug.host import HostState
+from gateway.payload.sparkplug.latest import Row
 from gateway.payload.sparkplug.library import Library
 from gateway.payload.sparkplug.node import Names, Node
 from gateway.payload.sparkplug.numbers import Numbers
@@ -597,7 +598,7 @@ def test_the_latest_values_are_those_that_came_last(tmp_path: Path) -> None:
     table = plant.node.devices["line-1"].table
     assert table is not None
     found = [plant.node.latest.get(metric.alias) for metric in table.metrics]
-    assert [row.value if row else None for row in found] == [3, 2, None]
+    assert [row.value if isinstance(row, Row) else None for row in found] == [3, 2, None]
     assert Node(Names("g", "n")).latest.get(5) is None
 
 
