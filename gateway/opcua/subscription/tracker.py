@@ -85,13 +85,23 @@ class SubscriptionTracker:
         return Position(self.yielded, self.ticks)
 
     def continue_from(self, position: Position, available: Iterable[int]) -> None:
-        """Continue after a transfer.  `position` is durable, and the server still has the `available` notifications."""
+        """Continue after a transfer.  `position` is durable, and the server still has the `available` notifications.
+
+        Those that lead up to the position are durable too.  Lower numbers that do not are read again: the server's
+        numbers may have fallen back since.
+        """
         self._last, self.yielded = position.sequence or None, position.sequence
         self.ticks = position.ticks
         self.is_unproven = True
-        numbers = sorted(available, key=lambda number: distance(position.sequence, number))
-        self.durable = tuple(number for number in numbers if distance(position.sequence, number) <= 0)
-        self.to_replay.extend(numbers[len(self.durable) :])
+        unread, durable, number = set(available), deque[int](), position.sequence
+        while number in unread:
+            unread.remove(number)
+            durable.appendleft(number)
+            number = predecessor(number)
+        self.durable = tuple(durable)
+        behind = sorted(unread, key=lambda number: distance(position.sequence, number))
+        newer = [number for number in behind if distance(position.sequence, number) > 0]
+        self.to_replay.extend(newer + behind[: len(behind) - len(newer)])
 
     # -- silence -------------------------------------------------------------------------------------------------
 

@@ -87,6 +87,14 @@ def test_messages_the_server_kept_are_acknowledged_or_read_again() -> None:
     assert followed.position == Position(LAST, 12)
 
 
+def test_numbers_that_fell_back_before_a_transfer_are_read_again_and_not_taken_for_durable() -> None:
+    followed = tracker()
+    followed.continue_from(Position(1000, 12), (3, 4, 999, 1000, 1001))
+    assert followed.durable == (999, 1000)
+    assert list(followed.to_replay) == [1001, 3, 4]
+    assert followed.place_of(message(3)) == "elsewhere"  # what is missing before it is announced
+
+
 def test_silence_counts_only_waiting_time_and_ends_with_a_message() -> None:
     followed = tracker()
     assert followed.is_unproven
