@@ -19,7 +19,7 @@ import contextlib, io, json, pathlib, sys
 import gateway, simulators
 from typer.testing import CliRunner
 from gateway.cli import cli
-from gateway.cli.running import SCHEMAS
+from gateway.cli.validating import SCHEMAS
 from gateway.loading import load
 from gateway.shipped import examples
 from simulators.cli import app
