@@ -26,6 +26,8 @@ EXIT_TERMINATED = 143
 DAEMONS = ("run", "serve", "fleet")
 """The commands that run until they are stopped, and then end with 0."""
 TAKES_SIGHUP = ("run",)
+HANDLE_INTERRUPT = ("run", "serve")
+"""The commands whose loop takes Ctrl-C as well as SIGTERM, from its first moment on."""
 
 
 def from_the_first_moment() -> None:
@@ -37,8 +39,12 @@ def from_the_first_moment() -> None:
 
 
 def from_now_on() -> None:
-    """Set the handlers for after the imports: Ctrl-C is `KeyboardInterrupt`, so that a command can clean up."""
-    _on_interrupt(signal.default_int_handler)
+    """Set the handlers for after the imports: Ctrl-C is `KeyboardInterrupt`, so that a command can clean up.
+
+    What runs until it is stopped has more to import, and handlers of its own afterwards.
+    """
+    if not (sys.argv[1:2] and sys.argv[1] in HANDLE_INTERRUPT):
+        _on_interrupt(signal.default_int_handler)
 
 
 def to_the_last() -> None:
